@@ -1,0 +1,1 @@
+"""Whole worlds in memory, described in a few lines, for tests to live in."""
