@@ -87,12 +87,17 @@ def unit_subject(unit: UnitId, name: str, role: str) -> x509.Name:
 
     ``C=CN, O=name, organizationIdentifier=code, OU=sub-unit if any, CN=name role``.
 
+    Many libraries take the 64 of CN for bytes, so a name of more than some twenty Chinese
+    characters stands whole in O alone, and CN begins with the code instead.
+
     Raises:
-        NameMalformed: the name is empty, odd, or too long to stand with the role in 64 characters.
+        NameMalformed: the name is empty, odd, or longer than 64 characters.
     """
     _check_plain(name, "the unit's name", NAME_LENGTH)
     common_name = f"{name} {role}"
-    _check_plain(common_name, "the unit's name with its role", NAME_LENGTH)
+    if len(common_name.encode()) > NAME_LENGTH:
+        common_name = f"{unit_code(unit)} {role}"
+    _check_plain(common_name, "the role", NAME_LENGTH)
     attributes = [
         x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
         x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),

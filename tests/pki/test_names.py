@@ -119,7 +119,15 @@ def test_two_codes_in_one_certificate_are_no_unit() -> None:
         unit_of(certificate)
 
 
-@pytest.mark.parametrize("name", ["", " 甲", "甲\x00", "甲" * 61])
+@pytest.mark.parametrize("name", ["", " 甲", "甲\x00", "甲" * 65])
 def test_name_that_no_certificate_can_hold_is_refused(name: str) -> None:
     with pytest.raises(NameMalformed):
         unit_subject(a_unit_id(1), name, "seal")
+
+
+def test_a_long_chinese_name_stands_whole_in_the_organisation() -> None:
+    name = "临江市自然资源和规划局高新技术产业开发区分局不动产登记中心"
+    subject = unit_subject(parse_unit_id(CODE), name, "TLS server")
+    assert subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value == name
+    (common,) = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert common.value == f"{CODE} TLS server"

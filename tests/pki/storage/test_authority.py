@@ -234,7 +234,7 @@ def test_unit_keeps_its_name(authority: Authority) -> None:
     with pytest.raises(RegistrationRefused):
         authority.register_unit(UNIT, "乙单位", now=NOW)
     with pytest.raises(NameMalformed):
-        authority.register_unit(OTHER, "长" * 60, now=NOW)
+        authority.register_unit(OTHER, "长" * 65, now=NOW)
     assert authority.units() == {UNIT: "甲单位"}
 
 
