@@ -1,0 +1,1 @@
+"""The commands of ``gongwen``, a module per group; each imports what it runs only when it runs."""
