@@ -149,7 +149,7 @@ def _read_key(certificate: x509.Certificate) -> tuple[PublicKey | None, str | No
     try:
         key = accepted_key(certificate.public_key())
     except KeyRefused as error:
-        return None, dict(error.text.fields)["detail"]
+        return None, str(dict(error.text.fields)["detail"])
     except UnsupportedAlgorithm:
         return None, "a key of an unknown kind"
     # ``cryptography`` loads a key with explicit curve parameters as if it named its curve, if

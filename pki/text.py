@@ -20,15 +20,19 @@ def N_(template: str) -> str:  # noqa: N802 - gettext's customary name
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A template (the catalogue's key, in English) and the values that go into it."""
+    """A template (the catalogue's key, in English) and the values that go into it.
+
+    A value may be a sentence itself (a reason, say), so that it can be translated as well.
+    """
 
     template: str
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str | Text], ...] = ()
 
     def __str__(self) -> str:
         return self.template.format(**dict(self.fields))
 
 
 def text(template: str, **fields: object) -> Text:
-    """Build a :class:`Text`; every value is kept as its string."""
-    return Text(template, tuple((name, str(value)) for name, value in fields.items()))
+    """Build a :class:`Text`; every value but a :class:`Text` is kept as its string."""
+    kept = ((name, value if isinstance(value, Text) else str(value)) for name, value in fields.items())
+    return Text(template, tuple(kept))

@@ -42,6 +42,8 @@ from signing.report import (
 MAX_HEAD = 4 * 1024 * 1024
 MAX_PAYLOAD = 128 * 1024 * 1024
 PREFIX = 8
+MAX_NESTED = 4
+"""How deep a sentence may stand within a sentence."""
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -268,19 +270,23 @@ def _decode_finding(value: object) -> Finding:
 
 
 def _encode_text(words: Text) -> list[object]:
-    return [words.template, [list(pair) for pair in words.fields]]
+    fields = [
+        [name, _encode_text(value) if isinstance(value, Text) else value] for name, value in words.fields
+    ]
+    return [words.template, fields]
 
 
-def decode_text(value: object) -> Text:
+def decode_text(value: object, *, depth: int = 0) -> Text:
     """A template and its values, which fit each other. Raises WireMalformed."""
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list):
+    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], list) or depth > MAX_NESTED:
         raise WireMalformed("a text of another form")
     template, pairs = value
-    fields = []
+    fields: list[tuple[str, str | Text]] = []
     for pair in pairs:
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             raise WireMalformed("a text with odd values")
-        fields.append((pair[0], pair[1]))
+        name, given = pair
+        fields.append((name, given if isinstance(given, str) else decode_text(given, depth=depth + 1)))
     if not isinstance(template, str):
         raise WireMalformed("a text without a template")
     words = Text(template, tuple(fields))
