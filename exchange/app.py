@@ -47,6 +47,7 @@ from exchange.storage import tables
 from exchange.storage.committer import Committer, Rows
 from exchange.storage.contents import LocalContents
 from exchange.storage.database import Database
+from exchange.storage.keeping import ContentKeeper
 from exchange.storage.ledger import LedgerFiles
 from exchange.storage.records import SqlRecords
 from exchange.storage.signer import EmbeddedSigner, Journal
@@ -144,6 +145,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             ledger=committer,
             files=files,
             contents=contents,
+            keeper=ContentKeeper(contents, committer, records, clock=clock),
             notary=notary,
             trust=keeper,
             intake=Intake(

@@ -134,7 +134,9 @@ def read_settings(path: Path) -> Settings:
     try:
         with path.open("rb") as file:
             values: dict[str, Any] = tomllib.load(file)
-        return Settings(folder=path.resolve().parent, **values)
+        folder = path.resolve().parent
+        # The folder is the file's own; not even the environment may say otherwise.
+        return Settings(folder=folder, **values).model_copy(update={"folder": folder})
     except FileNotFoundError:
         raise SettingsInvalid(path=path, detail="there is no such file; gongwen hub init makes one") from None
     except (OSError, tomllib.TOMLDecodeError, TypeError) as error:

@@ -31,7 +31,7 @@ from exchange.storage.contents import LocalContents, sync_folder
 from exchange.storage.database import Database
 from exchange.storage.signer import Journal
 from pki.asn1 import encode_certificate
-from pki.errors import Fault
+from pki.errors import Fault, RevocationRefused
 from pki.keys import Algorithm, Signer, SoftwareSigner, encode_public_key
 from pki.names import UnitId, parse_unit_id
 from pki.request import make_request
@@ -244,8 +244,17 @@ def revoke(config: Path, unit: str, reason: str, *, now: datetime | None = None)
     with open_authority(read_settings(config)) as authority:
         valid = [one for one in authority.list(unit=parse_unit_id(unit)) if one.revoked is None]
         for one in valid:
-            authority.revoke(one.certificate, RevocationReason(reason), now=now)
+            authority.revoke(one.certificate, _reason(reason), now=now)
     return len(valid)
+
+
+def _reason(word: str) -> RevocationReason:
+    """``key-compromise`` as the reason of RFC 5280 §5.3.1."""
+    try:
+        return RevocationReason[word.replace("-", "_").upper()]
+    except KeyError:
+        known = ", ".join(one.name.lower().replace("_", "-") for one in RevocationReason)
+        raise RevocationRefused(detail=f"{word} is not one of {known}") from None
 
 
 def migrate(config: Path) -> None:
@@ -330,6 +339,8 @@ def _check_authority(settings: Settings) -> None:
         for one in authority.crls(now):
             if one.next_update <= now:
                 raise HubFolderUnusable(folder=settings.folder, detail="a revocation list has run out")
+        if authority.root_list_due(now):
+            raise HubFolderUnusable(folder=settings.folder, detail="the root's revocation list is due")
 
 
 def _check_schema(settings: Settings) -> None:

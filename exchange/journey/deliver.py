@@ -35,7 +35,7 @@ async def deliver_waiting(
     steps = []
     for way in route(pending, able=able):
         if isinstance(way, Unroutable):
-            reason = Reason("recipient-unknown", way.detail)
+            reason = Reason("recipient-gone", way.detail)
             step = _step(
                 way.pending,
                 Event.CONTENT_CONSIGNMENT_FAILURE,

@@ -68,6 +68,7 @@ EVENTS = {event.wire: event for event in Event}
 KINDS = {event.kind: event for event in Event}
 
 REASONS: dict[str, tuple[Event, ...]] = {
+    "recipient-gone": (Event.CONTENT_CONSIGNMENT_FAILURE,),
     "expired-unsigned": (Event.ACCEPTANCE_REJECTION_EXPIRY,),
     "already-signed-for": (Event.RECALL_REFUSED,),
     "not-our-competence": (Event.CONSIGNMENT_REJECTION,),

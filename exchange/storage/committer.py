@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, exists, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
@@ -90,7 +90,15 @@ class Rows:
     replace: bool = False
 
 
-Work = Change | Grant | Rows
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A content that a unit shall no longer have, unless a dispatch of its own names it."""
+
+    unit: UnitId
+    digest: Digest
+
+
+Work = Change | Grant | Forget | Rows
 
 
 @dataclass(slots=True)
@@ -138,7 +146,10 @@ class Committer:
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         released: Callable[[Iterable[UnitId]], None] = lambda _units: None,
+        retry_seconds: float = 1,
     ) -> None:
+        """Nothing is read or written yet; :meth:`start` does. ``retry_seconds`` is how long after the signer
+        failed it is tried again when nobody asks for anything."""
         self._database = database
         self._files = files
         self._records = records
@@ -146,6 +157,7 @@ class Committer:
         self._clock = clock
         self._random = random
         self._released = released
+        self._retry_seconds = retry_seconds
         # None ends the loop, after everything that stands before it.
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(MAX_WAITING)
         self._task: asyncio.Task[None] | None = None
@@ -218,6 +230,10 @@ class Committer:
         """As the port promises."""
         await self._submit(Grant(unit, digest, size, at))
 
+    async def forget(self, unit: UnitId, digest: Digest) -> None:
+        """Take an uploaded content from the unit again, unless an accepted dispatch of its own names it."""
+        await self._submit(Forget(unit, digest))
+
     async def add(self, *rows: Rows) -> None:
         """Write plain rows. Durable on return; a row that is there already stays unless ``replace``."""
         await asyncio.gather(*(self._submit(one) for one in rows))
@@ -259,7 +275,7 @@ class Committer:
     # -- the loop --------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        while self.broken is None and (first := await self._queue.get()) is not None:
+        while self.broken is None and (first := await self._next()) is not None:
             batch = [first]
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 waiting = self._queue.get_nowait()
@@ -277,6 +293,18 @@ class Committer:
             left = self._queue.get_nowait()
             if left is not None:
                 _fail([left], Broken(detail=self.broken))
+
+    async def _next(self) -> _Waiting | None:
+        """The next work; meanwhile what is committed and not signed is tried again, for those who repeat."""
+        while self._unsigned and self.broken is None:
+            try:
+                return await asyncio.wait_for(self._queue.get(), self._retry_seconds)
+            except TimeoutError:
+                try:
+                    await self._sign_waiting()
+                except Exception as error:
+                    self._break(f"{type(error).__name__}: {error}")
+        return None if self.broken is not None else await self._queue.get()
 
     def _break(self, why: str) -> None:
         self.broken = why
@@ -319,13 +347,17 @@ class Committer:
     def _commit_batch(self, batch: list[_Waiting]) -> tuple[_Plan | None, DBAPIError | None]:
         """The whole transaction, in the writing thread. A plan together with an error: COMMIT itself raised."""
         plan = None
-        try:
-            with self._database.writer.connect() as connection, connection.begin() as transaction:
-                plan = self._apply(connection, batch)
-                transaction.commit()
-        except DBAPIError as error:
-            # Whether a COMMIT that raised has happened is for the database to say, never for us to guess.
-            return plan, error
+        with self._database.writer.connect() as connection:
+            try:
+                with connection.begin() as transaction:
+                    plan = self._apply(connection, batch)
+                    transaction.commit()
+            except DBAPIError as error:
+                # Whether a COMMIT that raised has happened is for the database to say, never for us to
+                # guess. The transaction may still be open on this connection: it is not used again.
+                if plan is not None:
+                    connection.invalidate(error)
+                return plan, error
         return plan, None
 
     def _adopt(self, plan: _Plan) -> None:
@@ -519,7 +551,9 @@ class Committer:
         ]
         _insert_new(connection, t.content_grant, grants)
         for one in works:
-            if isinstance(one, Rows):
+            if isinstance(one, Forget):
+                _forget(connection, one)
+            elif isinstance(one, Rows):
                 if one.replace:
                     _replace(connection, one.table, one.rows)
                 else:
@@ -550,8 +584,8 @@ class Committer:
         """
         try:
             await self._take_state()
-        except (LedgerError, ValueError) as error:
-            # A hash or a time that is not even one.
+        except (LedgerError, ValueError, TypeError) as error:
+            # A hash, an entry or a time that is not even one.
             raise Broken(detail=f"what is stored of the ledger is damaged: {error}") from error
 
     async def _take_state(self) -> None:
@@ -913,6 +947,17 @@ class _RowLists:
                 ),
                 self._moves,
             )
+
+
+def _forget(connection: Connection, one: Forget) -> None:
+    named = exists().where(
+        t.dispatch_document.c.sender == one.unit, t.dispatch_document.c.digest == one.digest
+    )
+    connection.execute(
+        delete(t.content_grant).where(
+            t.content_grant.c.unit == one.unit, t.content_grant.c.digest == one.digest, ~named
+        )
+    )
 
 
 def party_of(evidence: Evidence) -> str:

@@ -160,6 +160,10 @@ class LocalContents:
         partial.replace(final)
         sync_folder(final.parent)
 
+    async def remove(self, digest: Digest) -> None:
+        """Remove a complete content. Whether anybody still has it is the caller's to know."""
+        await asyncio.to_thread(self.path(digest).unlink, missing_ok=True)
+
     async def discard(self, unit: UnitId, digest: Digest) -> None:
         """Forget an unfinished upload."""
         await asyncio.to_thread(self._partial_path(unit, digest).unlink, missing_ok=True)

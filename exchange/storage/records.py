@@ -361,6 +361,14 @@ class SqlRecords:
                 sizes.update({Digest(row.digest): int(row.size) for row in received})
         return sizes
 
+    async def is_granted(self, digest: Digest) -> bool:
+        """Whether the content exists for any unit at all."""
+        async with self._database.read() as connection:
+            found = await connection.scalar(
+                select(t.content_grant.c.unit).where(t.content_grant.c.digest == digest).limit(1)
+            )
+        return found is not None
+
     # -- directory -------------------------------------------------------------------------------
 
     async def can_receive(self, units: Sequence[UnitId]) -> frozenset[UnitId]:

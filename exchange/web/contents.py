@@ -102,14 +102,13 @@ async def _take(request: web.Request, *, offset: int, total: int) -> web.StreamR
         raise malformed("an empty content has no place in a dispatch")
     if (await services.records.granted(unit, [digest])).get(digest) == total:
         return web.Response(status=200, headers=COMPLETE)
-    complete = await services.contents.write(unit, digest, body_chunks(request), offset=offset, total=total)
+    complete = await services.keeper.take(unit, digest, body_chunks(request), offset=offset, total=total)
     here = total if complete else await services.contents.offset(unit, digest) or 0
     services.metrics.upload_bytes.inc(here - offset)
     if not complete:
         if request.method == "PUT":
             raise UploadTruncated(received=here, announced=total)
         return web.Response(status=204, headers={**INCOMPLETE, "Upload-Offset": str(here)})
-    await services.ledger.grant(unit, digest, total, at=services.clock())
     return web.Response(status=201, headers={**COMPLETE, "Location": f"/v1/contents/{digest}"})
 
 

@@ -22,6 +22,7 @@ from exchange.protocol.api import (
 )
 from exchange.protocol.dispatch import decode_dispatch
 from exchange.protocol.errors import (
+    Classified,
     ContentMissing,
     DuplicateIdConflict,
     EnvelopeMalformed,
@@ -80,18 +81,23 @@ async def post_dispatch(request: web.Request) -> web.StreamResponse:
     refused = await services.records.rejected(unit, received.digest, received.signature_digest)
     if refused is not None:
         return problem_response(request, RefusedBefore.of(refused), receipt=refused)
+    brought = await _keep_contents(submission, unit, services)
+    named = _named(received)
     try:
-        for content in submission.contents:
-            await _keep_content(content, unit, services)
-        verified = await verify(received, intake=services.intake)
-        accepted = await append(
-            store(verified, random=services.random), ledger=services.ledger, notary=services.notary
-        )
+        async with services.keeper.using(named):
+            verified = await verify(received, intake=services.intake)
+            accepted = await append(
+                store(verified, random=services.random), ledger=services.ledger, notary=services.notary
+            )
     except ContentMissing:
         # Not a refusal: the submission is not complete yet. Upload, then repeat the same bytes.
         raise
     except Rejected as error:
-        return await _refuse(request, received, error, services)
+        response = await _refuse(request, received, error, services)
+        # What came with a refused submission goes with it; what is classified goes however it came
+        # (DESIGN §2.8). Contents that were uploaded for themselves may serve a better envelope.
+        await services.keeper.forget(unit, named if isinstance(error, Classified) else brought)
+        return response
     services.metrics.submissions.labels("accepted").inc()
     services.wake_courier()
     return _accepted(accepted)
@@ -158,12 +164,22 @@ async def _refuse(
     return problem_response(request, error, receipt=receipt)
 
 
-async def _keep_content(content: bytes, unit: UnitId, services: Services) -> None:
-    digest = digest_of(content)
-    if digest in await services.records.granted(unit, [digest]):
-        return
-    await services.contents.write(unit, Digest(digest), _once(content), offset=0, total=len(content))
-    await services.ledger.grant(unit, digest, len(content), at=services.clock())
+async def _keep_contents(submission: Submission, unit: UnitId, services: Services) -> list[Digest]:
+    """Store the contents that came along; the digests of those that were not here before."""
+    brought = []
+    for content in submission.contents:
+        digest = digest_of(content)
+        if digest not in await services.records.granted(unit, [digest]):
+            await services.keeper.take(unit, digest, _once(content), offset=0, total=len(content))
+            brought.append(digest)
+    return brought
+
+
+def _named(received: Received) -> list[Digest]:
+    try:
+        return [document.digest for document in decode_dispatch(received.envelope).documents]
+    except EnvelopeMalformed:
+        return []
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

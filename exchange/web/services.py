@@ -15,6 +15,7 @@ from exchange.protocol.api import EnrolmentAnswer, EnrolmentRequest, HubInfo
 from exchange.protocol.identifiers import Digest
 from exchange.storage.committer import Committer
 from exchange.storage.contents import LocalContents
+from exchange.storage.keeping import ContentKeeper
 from exchange.storage.ledger import LedgerFiles
 from exchange.storage.records import SqlRecords
 from exchange.web.bell import Bell
@@ -49,6 +50,7 @@ class Services:
     ledger: Committer
     files: LedgerFiles
     contents: LocalContents
+    keeper: ContentKeeper
     notary: Notary
     trust: Trust
     intake: Intake
