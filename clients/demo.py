@@ -39,7 +39,7 @@ from clients.files import write_atomically, write_privately
 from clients.home import UnitHome
 from clients.hub import Hub
 from clients.sealing import Place, seal_file
-from clients.speech import say, show, show_json
+from clients.speech import language, say, show, show_json
 from clients.transport import tls_context
 from clients.verify import Court, verify_folder
 from exchange.config import read_settings
@@ -261,7 +261,7 @@ class _Demo:
             jitter=random.random,
         )
         write_privately(home / "secret", secret + b"\n")
-        with Hub(UnitHome.open(home, secret)) as hub:
+        with Hub(UnitHome.open(home, secret), language=language().replace("_", "-")) as hub:
             yield hub
 
     def _seal(self, office: Hub) -> tuple[Sealed, Sealed, Sealed]:
@@ -389,7 +389,7 @@ class _Demo:
 
     def _told(self, office: Hub, dispatch_id: str) -> None:
         view = office.dispatch(dispatch_id)
-        states = "，".join(f"{_name(one.recipient)} {word_of(one.state)}" for one in view.consignments)
+        states = ", ".join(f"{_name(one.recipient)} {word_of(one.state)}" for one in view.consignments)
         self._story.tell(
             "state",
             text(

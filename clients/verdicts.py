@@ -174,7 +174,13 @@ def _question(step: Step) -> Question:
 
 
 def _answer(seal: SealReport, question: Question) -> Text:
-    result = _worst([step.result for step in seal.steps if _question(step) is question])
+    # Whether the certificate was good then is a matter of its path as well as of revocation.
+    asked = [
+        step.result
+        for step in seal.steps
+        if _question(step) is question or (question is Question.WHEN and step.step == "certification-path")
+    ]
+    result = _worst(asked)
     return text(_ANSWERS[question, result], signer=seal.signer or "?", time=_time(seal))
 
 

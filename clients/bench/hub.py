@@ -90,7 +90,8 @@ async def _run(homes: list[UnitHome], prepared: list[Prepared], pid: int) -> lis
     ) as session:
         await _post(session, single.pop())
         alone = [(await _post(session, one))[0] for one in single]
-        before, own_before, started = _tree_seconds(pid), processor_seconds(os.getpid()), time.perf_counter()
+        before, judges_before, own_before = _processor(pid)
+        started = time.perf_counter()
         queue = list(rest)
         took: list[float] = []
         answers: list[bytes] = []
@@ -103,15 +104,16 @@ async def _run(homes: list[UnitHome], prepared: list[Prepared], pid: int) -> lis
 
         await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
         wall = time.perf_counter() - started
-        used, own = _tree_seconds(pid) - before, processor_seconds(os.getpid()) - own_before
+        after, judges_after, own_after = _processor(pid)
     await asyncio.to_thread(_check, homes, answers, len(prepared))
     return [
         Figure("dispatches_per_s", len(rest) / wall, "1/s"),
         Figure("p50_ms", 1000 * percentile(took, 0.5), "ms"),
         Figure("p99_ms", 1000 * percentile(took, 0.99), "ms"),
         Figure("single_p50_ms", 1000 * statistics.median(alone), "ms"),
-        Figure("cpu_ms_per_dispatch", 1000 * used / len(rest), "ms"),
-        Figure("client_cpu_ms_per_dispatch", 1000 * own / len(rest), "ms"),
+        Figure("hub_cpu_ms_per_dispatch", 1000 * (after - before) / len(rest), "ms"),
+        Figure("judge_cpu_ms_per_dispatch", 1000 * (judges_after - judges_before) / len(rest), "ms"),
+        Figure("client_cpu_ms_per_dispatch", 1000 * (own_after - own_before) / len(rest), "ms"),
         Figure("hub_peak_memory", peak_memory_mb(pid), "MB"),
         Figure("judge_peak_memory", max((peak_memory_mb(one) for one in _children(pid)), default=0.0), "MB"),
     ]
@@ -229,8 +231,10 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _tree_seconds(pid: int) -> float:
-    return processor_seconds(pid) + sum(processor_seconds(one) for one in _children(pid))
+def _processor(pid: int) -> tuple[float, float, float]:
+    """Processor seconds so far of the hub, of its judging processes, and of ourselves."""
+    judges = sum(processor_seconds(one) for one in _children(pid))
+    return processor_seconds(pid), judges, processor_seconds(os.getpid())
 
 
 def _free_ports() -> tuple[int, int]:

@@ -309,7 +309,7 @@ def test_the_hubs_problem_is_told_in_three_lines_and_its_request(
     at_hub: ClientWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     at_hub.hub.refuse = ("classified", "a secrecy mark")
-    assert run(send(at_hub)) == 1
+    assert run(send(at_hub)) == 4
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("[classified]")
     assert [line.split()[0] for line in lines[1:]] == ["why:", "try:", "request:"]
