@@ -32,7 +32,7 @@ MAX_EVIDENCE = 64 * 1024
 MAX_REASONS = 8
 MAX_REASON = 2000
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
-_OID = re.compile(r"[0-2](\.(0|[1-9]\d{0,38})){1,20}")
+_OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,9 @@ def _reasons(read: Fields) -> tuple[Reason, ...]:
     reasons = []
     for item in items:
         one = read.nested(item, "reasons")
-        reasons.append(Reason(code=one.text("code", max_length=64), text=one.text("text", max_length=MAX_REASON)))
+        reasons.append(
+            Reason(code=one.text("code", max_length=64), text=one.text("text", max_length=MAX_REASON))
+        )
         one.done()
     return tuple(reasons)
 

@@ -44,6 +44,7 @@ from signing.report import (
     Step,
     Verdict,
     file_report,
+    worst,
 )
 
 MEDIA_TYPE: Final = ASIC_E.decode()
@@ -180,9 +181,14 @@ def judge_package(
             documents.append(report)
             seals += report.seals
             findings += report.findings
-    return JudgedPackage(
-        file_report(name, seals, findings), package.dispatch, tuple(receipts), tuple(documents)
-    )
+    report = file_report(name, seals, findings)
+    for one in documents:
+        # A document may be worse than each of its seals: it has none, or could not be judged.
+        if worst([report.verdict, one.verdict], default=report.verdict) is not report.verdict:
+            report = replace(
+                report, verdict=one.verdict, indication=one.indication, sub_indication=one.sub_indication
+            )
+    return JudgedPackage(report, package.dispatch, tuple(receipts), tuple(documents))
 
 
 @dataclass(frozen=True, slots=True)

@@ -963,8 +963,7 @@ def _forget(connection: Connection, one: Forget) -> None:
 def party_of(evidence: Evidence) -> str:
     """Whose stream an evidence counts in: one per pair of sender and recipient, and one per sender for
     what concerns a dispatch as a whole. Both parties of a pair see every number of it."""
-    # A line break, because no unit's name can hold one: other signs stand in names of sub-units.
-    return f"{evidence.sender}\n{evidence.recipient or ''}"
+    return f"{evidence.sender}|{evidence.recipient or ''}"
 
 
 def _insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
