@@ -1,0 +1,1 @@
+"""The hub from outside: real processes, real HTTPS, a real disk."""
