@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import secrets
 import signal
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,7 @@ from exchange.operator import (
     read_secret,
 )
 from exchange.protocol.api import EnrolmentAnswer, EnrolmentRequest, HubInfo
-from exchange.protocol.errors import Broken
+from exchange.protocol.errors import Broken, ExchangeError
 from exchange.protocol.identifiers import format_time
 from exchange.storage import tables
 from exchange.storage.committer import Committer, Rows
@@ -61,13 +62,26 @@ from pki.errors import Fault
 from pki.keys import SoftwareSigner
 from pki.profile import HUB_EVIDENCE_POLICY, UNIT_SEAL_POLICY
 from pki.storage.authority import Authority
+from pki.storage.authority_records import IssuedCertificate
 from pki.storage.keys import KeyFolder
+from pki.storage.trust import write_trust_folder
+from pki.text import N_
 from signing.cms import CadesSigner
 
 log = structlog.get_logger("gongwen")
 
 TRUST_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 10.0
+_PURPOSES: Final = {"unit-seal": "seal", "tls-client": "tls"}
+"""What the certificates of a unit's two profiles are registered for."""
+
+
+class AlreadyRunning(ExchangeError):
+    """A hub runs on this folder already."""
+
+    code = "already-running"
+    template = N_("a hub is running on {folder} already")
+
 
 # --- putting together -----------------------------------------------------------------------------
 
@@ -92,6 +106,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
         Broken: ledger and signer disagree; a person has to look.
     """
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_alone(settings.folder))
         secret = read_secret(settings)
         authority = stack.enter_context(
             await asyncio.to_thread(Authority.open, settings.folder / "pki", secret)
@@ -104,6 +119,7 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             detail = f"the database has schema {current} and this program needs {head}: gongwen hub migrate"
             raise HubFolderUnusable(folder=settings.folder, detail=detail)
         keeper = TrustKeeper(authority, now=clock())
+        await asyncio.to_thread(write_trust_folder, settings.folder / "trust", anchors=(), crls=keeper.lists)
         evidence = load_certificates((settings.folder / "evidence.pem").read_bytes())[0]
         issuer = authority.issuing("evidence")
         signer = CadesSigner(keys.load(EVIDENCE_KEY, purpose=EVIDENCE_KEY), [evidence, issuer])
@@ -167,10 +183,28 @@ async def open_hub(settings: Settings) -> AsyncIterator[Hub]:
             random=secrets.token_bytes,
             language=settings.language,
         )
+        await _register_issued(authority, committer)
         await courier.start()
-        watcher = asyncio.create_task(_watch_trust(keeper, authority, committer), name="trust")
+        watcher = asyncio.create_task(
+            _watch_trust(keeper, authority, committer, settings.folder / "trust"), name="trust"
+        )
         stack.push_async_callback(_stop, watcher)
         yield Hub(settings, services, keeper, committer, courier)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process on one folder: a second one would take the ledger from under the first.
+
+    Raises:
+        AlreadyRunning: somebody else has it.
+    """
+    with (folder / "hub.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(folder=folder) from None
+        yield
 
 
 def clock() -> datetime:
@@ -178,14 +212,15 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
-async def _watch_trust(keeper: TrustKeeper, authority: Authority, committer: Committer) -> None:
-    """Look for new revocation lists every second; mark the certificates that they name."""
+async def _watch_trust(keeper: TrustKeeper, authority: Authority, committer: Committer, folder: Path) -> None:
+    """Look for new revocation lists every second; mark the certificates that they name, keep them in ``folder``."""
     while True:
         try:
             lists = await asyncio.to_thread(keeper.fetch, clock())
             if lists is not None:
                 keeper.adopt(lists)
                 await _mark_revoked(authority, committer)
+                await asyncio.to_thread(write_trust_folder, folder, anchors=(), crls=lists)
                 log.info("trust-adopted", lists=len(lists))
         except Exception as error:
             # Whatever it is, tomorrow's list must still be looked for; meanwhile the lists at hand
@@ -194,18 +229,43 @@ async def _watch_trust(keeper: TrustKeeper, authority: Authority, committer: Com
         await asyncio.sleep(TRUST_SECONDS)
 
 
+async def _register_issued(authority: Authority, committer: Committer) -> None:
+    """Enter units whose certificates were issued just before a crash: the authority knows them, we do not."""
+    issued = await asyncio.to_thread(authority.list)
+    names = await asyncio.to_thread(authority.units)
+    valid = [one for one in issued if one.profile in _PURPOSES and one.revoked is None]
+    units = tuple(
+        {
+            "unit": one.unit,
+            "name": names[one.unit],
+            "active": True,
+            "registered_at": format_time(one.issued_at),
+        }
+        for one in valid
+    )
+    credentials = tuple(_credential_row(one, None) for one in valid)
+    if valid:
+        await committer.add(Rows(tables.unit, units))
+        await committer.add(Rows(tables.credential, credentials))
+    await _mark_revoked(authority, committer)
+
+
+def _credential_row(one: IssuedCertificate, revoked_at: str | None) -> dict[str, object]:
+    return {
+        "fingerprint": one.fingerprint,
+        "unit": one.unit,
+        "purpose": _PURPOSES[one.profile],
+        "certificate": encode_certificate(one.certificate),
+        "revoked_at": revoked_at,
+    }
+
+
 async def _mark_revoked(authority: Authority, committer: Committer) -> None:
     issued = await asyncio.to_thread(authority.list)
     rows = tuple(
-        {
-            "fingerprint": one.fingerprint,
-            "unit": one.unit,
-            "purpose": "seal" if one.profile == "unit-seal" else "tls",
-            "certificate": encode_certificate(one.certificate),
-            "revoked_at": format_time(one.revoked.at),
-        }
+        _credential_row(one, format_time(one.revoked.at))
         for one in issued
-        if one.revoked is not None and one.profile in ("unit-seal", "tls-client")
+        if one.revoked is not None and one.profile in _PURPOSES
     )
     if rows:
         await committer.add(Rows(tables.credential, rows, replace=True))

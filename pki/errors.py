@@ -177,7 +177,7 @@ class RequestRefused(PkiError):
 class RequestMalformed(RequestRefused):
     """Not exactly one PKCS #10 request in strict DER."""
 
-    code = "request-malformed"
+    code = "csr-malformed"
     template = N_("the certificate request is malformed: {detail}")
 
 

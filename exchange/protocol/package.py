@@ -178,6 +178,8 @@ def judge_package(
             report = judge_document(document.name, package.small(DOCUMENTS + document.name, max_document))
             if report.verdict is Verdict.NO_SEAL and document is not package.dispatch.contents:
                 continue
+            if document is package.dispatch.contents:
+                findings += _foreign_seal(report, package.dispatch)
             documents.append(report)
             seals += report.seals
             findings += report.findings
@@ -189,6 +191,18 @@ def judge_package(
                 report, verdict=one.verdict, indication=one.indication, sub_indication=one.sub_indication
             )
     return JudgedPackage(report, package.dispatch, tuple(receipts), tuple(documents))
+
+
+def _foreign_seal(report: FileReport, dispatch: Dispatch) -> list[Finding]:
+    """The main document is sealed by the unit that sends it; the hub takes no other (so no package has one)."""
+    if not report.seals or any(seal.unit == dispatch.sender for seal in report.seals):
+        return []
+    detail = text(
+        N_("{name} is sealed by {signer}, not by the sending unit"),
+        name=dispatch.contents.name,
+        signer=", ".join(sorted({seal.signer for seal in report.seals})),
+    )
+    return [Finding("seal-foreign", Severity.ERROR, detail)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ entry, so it is the same whenever it is made.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from sqlalchemy import select
@@ -22,6 +23,12 @@ from exchange.storage import tables as t
 from exchange.storage.database import Database
 
 WIDTH = 256
+SIGNING_TRIES = 40
+SIGNING_PAUSE = 0.025
+
+
+class Unsigned(Exception):
+    """Committed, and its checkpoint is not signed yet."""
 
 
 class LedgerFiles:
@@ -81,9 +88,20 @@ class LedgerFiles:
     async def find_receipt(self, evidence_id: str) -> bytes | None:
         """The receipt, or None when there is no such evidence.
 
+        Between a commit and its signature lies a moment in which the evidence is there and its
+        receipt is not; it is waited for.
+
         Raises:
-            Unavailable: its checkpoint is not signed yet; a moment later it is.
+            Unavailable: the checkpoint is not signed within a second; the signer is in trouble.
         """
+        for _ in range(SIGNING_TRIES):
+            try:
+                return await self._find_receipt(evidence_id)
+            except Unsigned:
+                await asyncio.sleep(SIGNING_PAUSE)
+        raise Unavailable(detail="the ledger's checkpoint is being signed")
+
+    async def _find_receipt(self, evidence_id: str) -> bytes | None:
         async with self._database.read() as connection:
             row = (
                 await connection.execute(select(t.evidence).where(t.evidence.c.evidence_id == evidence_id))
@@ -108,7 +126,7 @@ class LedgerFiles:
             ).one()
             note = self.fresh_notes.get(point.size, point.note)
             if note is None:
-                raise Unavailable(detail="the ledger's checkpoint is being signed")
+                raise Unsigned
             nodes = TileNodes(
                 {
                     tile: encode_tile(await read_tile(connection, self.ledger, tile))

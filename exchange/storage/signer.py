@@ -20,6 +20,7 @@ from exchange.ledger.checkpoint import Checkpoint, sign_checkpoint
 from exchange.ledger.errors import LedgerFork, LedgerRollback, StateMalformed
 from exchange.ledger.note import NoteSigner
 from exchange.ledger.signer import SignerState, advance, decode_state, encode_state
+from exchange.protocol.errors import Broken
 from exchange.storage.contents import sync_folder
 
 _HEAD: Final = struct.Struct(">4sI32s")
@@ -84,11 +85,16 @@ class Journal:
             try:
                 file.write(_frame(state))
                 file.flush()
-                os.fdatasync(file.fileno())
             except OSError:
                 # Half a record must not stand before a whole one.
                 os.truncate(self._path, before)
                 raise
+            try:
+                os.fdatasync(file.fileno())
+            except OSError as error:
+                # After a failed flush the page cache says what the disk may not hold: whoever reads on
+                # believes in a record that a power cut will take away. The process ends and reads anew.
+                raise Broken(detail=f"the signer's journal cannot be flushed: {error}") from error
         self._roots[state.size] = state.root
         self._state = state
 

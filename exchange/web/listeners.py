@@ -94,7 +94,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         response = problem_response(request, _http(error))
     except (Fault, ValidationError) as error:
         if status_of(error) >= 500:
-            log.error("refused", request_id=request[REQUEST_ID], error=str(error))
+            # The sentence may hold a unit's name; the code never does.
+            log.error("refused", request_id=request[REQUEST_ID], error=getattr(error, "code", "unexpected"))
         response = problem_response(request, error)
     except (ConnectionError, TimeoutError):
         raise

@@ -243,7 +243,7 @@ def test_same_requests_get_the_same_certificates(hub: TestHub, public: httpx2.Cl
     same_key = {**body, "tls_request": pems[0]}
     assert public.post("/v1/enrolments", json=same_key).status_code == 422
     nonsense = {**body, "seal_request": "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n"}
-    check_problem(public.post("/v1/enrolments", json=nonsense), 422, "request-malformed")
+    check_problem(public.post("/v1/enrolments", json=nonsense), 422, "csr-malformed")
 
 
 # --- silence
