@@ -46,7 +46,7 @@ from pki.facts import facts_of, fingerprint
 from pki.names import UnitId, display_name, unit_of
 from pki.path import PathCache, ValidatedPath, check_path
 from pki.purpose import Purpose
-from pki.text import N_, Text, text
+from pki.text import N_, text
 from pki.trust import TrustStore
 from signing.cms import Cades, CadesSignerInfo, check_digest, check_signature_value, decode_cades
 from signing.errors import (
@@ -58,7 +58,7 @@ from signing.errors import (
     SigningError,
 )
 from signing.foreign import ForeignCms, decode_foreign
-from signing.report import Indication, Result, SealReport, Step, TimeSource, Verdict
+from signing.report import Indication, Result, SealReport, Step, StepRecord, TimeSource, Verdict
 
 DigestOf: TypeAlias = Callable[[str], bytes]
 """The content's digest by the hash of this name: sha256, sha384 or sha512."""
@@ -128,38 +128,6 @@ _TIME_GIVEN = N_("judged at {at}, as asked; the signer says {claimed}")
 _TIME_CLAIMED = N_("the signer says {claimed}; nobody else proves it, so it is judged now")
 _TIME_AHEAD = N_("the signer says {claimed}, which is later than {at}: its clock or its claim is wrong")
 _NO_CLAIM = N_("nothing")
-
-
-@dataclass(slots=True)
-class _Record:
-    """The steps of one seal while they are taken, and what they come to."""
-
-    steps: list[Step]
-    failure: tuple[Indication, str] | None = None
-    doubt: tuple[Indication, str] | None = None
-    remark: bool = False
-
-    def passed(self, step: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.PASSED, detail))
-
-    def failed(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.FAILED, detail))
-        self.failure = self.failure or (Indication.TOTAL_FAILED, sub_indication)
-
-    def undecided(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.INDETERMINATE, detail))
-        self.doubt = self.doubt or (Indication.INDETERMINATE, sub_indication)
-
-    def outcome(self) -> tuple[Verdict, Indication, str | None]:
-        if self.failure is not None:
-            return Verdict.NOT_VALID, *self.failure
-        if self.doubt is not None:
-            return Verdict.UNDECIDED, *self.doubt
-        return (
-            Verdict.VALID_WITH_REMARKS if self.remark else Verdict.VALID,
-            Indication.TOTAL_PASSED,
-            None,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +217,7 @@ def judge_signer(
     Whether the rest of the file is sound, steps (1) and (6), is asked of all
     signers together: :func:`judge_cades` does.
     """
-    record = _Record([])
+    record = StepRecord()
     path = _judge_signer(
         record, info, (content_digest,), others=others, trust=trust, purpose=purpose, time=time, paths=paths
     )
@@ -266,7 +234,7 @@ def _judge_all(
     time: SealTime,
     paths: PathCache | None,
 ) -> tuple[SealReport, ...]:
-    records = [_Record([]) for _ in cades.signers]
+    records = [StepRecord() for _ in cades.signers]
     purposes = [purpose if isinstance(purpose, Purpose) else purpose(info) for info in cades.signers]
     found: list[ValidatedPath | None] = []
     for record, info, wanted in zip(records, cades.signers, purposes, strict=True):
@@ -297,7 +265,7 @@ def _judge_all(
 
 
 def _judge_signer(
-    record: _Record,
+    record: StepRecord,
     info: CadesSignerInfo,
     digests: Sequence[bytes | None],
     *,
@@ -337,7 +305,7 @@ def _judge_signer(
     return path
 
 
-def _judge_format(record: _Record, foreign: ForeignCms | None) -> None:
+def _judge_format(record: StepRecord, foreign: ForeignCms | None) -> None:
     if foreign is None:
         record.passed("format", text(_FORMAT_STRICT))
         return
@@ -365,7 +333,7 @@ def _digests(
 
 
 def _judge_path(
-    record: _Record,
+    record: StepRecord,
     info: CadesSignerInfo,
     others: Sequence[x509.Certificate],
     *,
@@ -407,7 +375,7 @@ _PATH_STEPS: dict[type[PathError], str] = {
 }
 
 
-def _judge_time(record: _Record, info: CadesSignerInfo, time: SealTime) -> None:
+def _judge_time(record: StepRecord, info: CadesSignerInfo, time: SealTime) -> None:
     claimed = text(_NO_CLAIM) if info.signing_time is None else _show(info.signing_time)
     if time.given:
         detail = text(_TIME_GIVEN, at=_show(time.judged_at), claimed=claimed)
@@ -432,7 +400,7 @@ def _judge_embedded(
     known: set[x509.Certificate],
     *,
     strict: bool,
-) -> Callable[[_Record], None]:
+) -> Callable[[StepRecord], None]:
     """What step (6) comes to, for all signers alike.
 
     The signatures cover the signers' own certificates (by hash) and nothing
@@ -497,7 +465,7 @@ def _is_signed(certificate: x509.Certificate, issuers: Iterable[x509.Certificate
 # --- reports
 
 
-def _report(record: _Record, info: CadesSignerInfo, named: str, time: SealTime) -> SealReport:
+def _report(record: StepRecord, info: CadesSignerInfo, named: str, time: SealTime) -> SealReport:
     verdict, indication, sub_indication = record.outcome()
     instant, source = _shown_time(info, time)
     return SealReport(

@@ -32,7 +32,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -64,10 +64,9 @@ from signing.report import (
     FileReport,
     Finding,
     Indication,
-    Result,
     SealReport,
     Severity,
-    Step,
+    StepRecord,
     TimeSource,
     Verdict,
     file_report,
@@ -187,34 +186,6 @@ class _Field:
     trouble: SigningError | None = None
 
 
-@dataclass(slots=True)
-class _Steps:
-    """The steps of one seal while they are taken, and what they come to."""
-
-    steps: list[Step] = field(default_factory=list)
-    failure: str | None = None
-    doubt: str | None = None
-    remark: bool = False
-
-    def passed(self, step: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.PASSED, detail))
-
-    def failed(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.FAILED, detail))
-        self.failure = self.failure or sub_indication
-
-    def undecided(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.INDETERMINATE, detail))
-        self.doubt = self.doubt or sub_indication
-
-    def outcome(self) -> tuple[Verdict, Indication, str | None]:
-        if self.failure is not None:
-            return Verdict.NOT_VALID, Indication.TOTAL_FAILED, self.failure
-        if self.doubt is not None:
-            return Verdict.UNDECIDED, Indication.INDETERMINATE, self.doubt
-        return Verdict.VALID_WITH_REMARKS if self.remark else Verdict.VALID, Indication.TOTAL_PASSED, None
-
-
 class _Judge:
     """One file on its way to a report."""
 
@@ -315,7 +286,7 @@ class _Judge:
     # --- one seal
 
     def _judge_seal(self, one: _Field) -> SealReport:
-        steps = _Steps()
+        steps = StepRecord()
         form = one.form.removeprefix("/") or "?"
         # (1), (2)
         if one.form not in (_PADES, _PKCS7):
@@ -362,7 +333,7 @@ class _Judge:
         named = f"PAdES-B-{level}" if one.form == _PADES and info.bound else "PKCS7"
         return self._report(steps, judged.report, named)
 
-    def _unreadable(self, steps: _Steps, contents: bytes, error: SigningError) -> _Steps:
+    def _unreadable(self, steps: StepRecord, contents: bytes, error: SigningError) -> StepRecord:
         if _SM2_ARC in contents:
             steps.undecided("format", "CRYPTO_CONSTRAINTS_FAILURE", text(_SHANGMI))
         elif isinstance(error, AlgorithmForbidden):
@@ -379,7 +350,7 @@ class _Judge:
         return len(certificates) <= MAX_CERTIFICATES and max(subjects.values()) <= MAX_SAME_SUBJECT
 
     def _judge_signature_stamp(
-        self, steps: _Steps, info: CadesSignerInfo, token: bytes | None
+        self, steps: StepRecord, info: CadesSignerInfo, token: bytes | None
     ) -> ProvenTime | None:
         """(7) The time that a signature time stamp proves, if there is one that counts."""
         if token is None:
@@ -413,7 +384,7 @@ class _Judge:
             return None
         return ProvenTime(stamp.at, TimeSource.TIMESTAMP)
 
-    def _adopt(self, steps: _Steps, report: SealReport) -> None:
+    def _adopt(self, steps: StepRecord, report: SealReport) -> None:
         """Take over the steps of signature, path and time."""
         steps.steps.extend(report.steps)
         if report.verdict is Verdict.NOT_VALID:
@@ -424,7 +395,7 @@ class _Judge:
             steps.remark = True
 
     def _judge_embedded(
-        self, steps: _Steps, info: CadesSignerInfo, cms: PdfCms, path: ValidatedPath | None
+        self, steps: StepRecord, info: CadesSignerInfo, cms: PdfCms, path: ValidatedPath | None
     ) -> None:
         """(8) The signature covers the signer's certificate by its hash, and not always the others."""
         known = (*self.trust.intermediates, *self.trust.anchors_for(self.purpose.anchors).certificates)
@@ -438,7 +409,7 @@ class _Judge:
         if not loose:
             steps.passed("embedded-certificates", text(_EMBEDDED))
 
-    def _judge_later(self, steps: _Steps, one: _Field, path: ValidatedPath | None) -> None:
+    def _judge_later(self, steps: StepRecord, one: _Field, path: ValidatedPath | None) -> None:
         """(9) to (11)."""
         assert one.signed is not None
 
@@ -522,7 +493,7 @@ class _Judge:
         if known is None or known.severity is not Severity.ERROR:
             self.findings[code] = Finding(code, severity, words)
 
-    def _report(self, steps: _Steps, signer: SealReport, named: str) -> SealReport:
+    def _report(self, steps: StepRecord, signer: SealReport, named: str) -> SealReport:
         verdict, indication, sub_indication = steps.outcome()
         return replace(
             signer,
@@ -533,7 +504,7 @@ class _Judge:
             steps=tuple(steps.steps),
         )
 
-    def _unread(self, one: _Field, steps: _Steps) -> SealReport:
+    def _unread(self, one: _Field, steps: StepRecord) -> SealReport:
         """The report on a seal that cannot be read far enough to tell who made it."""
         verdict, indication, sub_indication = steps.outcome()
         return SealReport(

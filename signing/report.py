@@ -80,6 +80,44 @@ class Step:
     detail: Text
 
 
+@dataclass(slots=True)
+class StepRecord:
+    """The steps of a verification while they are taken, and what they come to.
+
+    All are reported; of several failures the first decides, a failure outweighs
+    what cannot be decided, and that outweighs a remark.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    failure: str | None = None
+    """Sub-indication of the first failure."""
+    doubt: str | None = None
+    """Sub-indication of the first step that could not be decided."""
+    remark: bool = False
+
+    def passed(self, step: str, detail: Text) -> None:
+        """The check holds."""
+        self.steps.append(Step(step, Result.PASSED, detail))
+
+    def failed(self, step: str, sub_indication: str, detail: Text) -> None:
+        """The check does not hold."""
+        self.steps.append(Step(step, Result.FAILED, detail))
+        self.failure = self.failure or sub_indication
+
+    def undecided(self, step: str, sub_indication: str, detail: Text) -> None:
+        """Whether the check holds is not known."""
+        self.steps.append(Step(step, Result.INDETERMINATE, detail))
+        self.doubt = self.doubt or sub_indication
+
+    def outcome(self) -> tuple[Verdict, Indication, str | None]:
+        """Verdict, indication and sub-indication of what was found so far."""
+        if self.failure is not None:
+            return Verdict.NOT_VALID, Indication.TOTAL_FAILED, self.failure
+        if self.doubt is not None:
+            return Verdict.UNDECIDED, Indication.INDETERMINATE, self.doubt
+        return Verdict.VALID_WITH_REMARKS if self.remark else Verdict.VALID, Indication.TOTAL_PASSED, None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something beside the seals that a reader must know."""

@@ -54,6 +54,7 @@ from signing.report import (
     SealReport,
     Severity,
     Step,
+    StepRecord,
     TimeSource,
     Verdict,
     file_report,
@@ -66,31 +67,6 @@ TOLERANCE: Final = timedelta(minutes=5)
 
 # Whoever signs evidence is anchored for evidence, the unit too (FORMATS §7).
 _UNIT: Final = replace(UNIT_SEAL, anchors="evidence")
-
-
-@dataclass(slots=True)
-class _Common:
-    """Steps that hold for the file as a whole, and what they come to."""
-
-    steps: list[Step]
-    verdict: Verdict = Verdict.VALID
-    indication: Indication = Indication.TOTAL_PASSED
-    sub_indication: str | None = None
-
-    def passed(self, step: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.PASSED, detail))
-
-    def failed(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.FAILED, detail))
-        if self.verdict is not Verdict.NOT_VALID:
-            self.verdict, self.indication = Verdict.NOT_VALID, Indication.TOTAL_FAILED
-            self.sub_indication = sub_indication
-
-    def undecided(self, step: str, sub_indication: str, detail: Text) -> None:
-        self.steps.append(Step(step, Result.INDETERMINATE, detail))
-        if self.verdict is Verdict.VALID:
-            self.verdict, self.indication = Verdict.UNDECIDED, Indication.INDETERMINATE
-            self.sub_indication = sub_indication
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +92,7 @@ def judge_receipt(
 
     ``policy`` is the ledger's policy file; without one the receipt is undecided.
     """
-    common = _Common([])
+    common = StepRecord()
     try:
         receipt = decode_receipt(data)  # (1)
         common.passed("container", text(N_("exactly the parts of a receipt, each as it was written")))
@@ -178,7 +154,7 @@ def judge_receipt(
 # --- steps
 
 
-def _check_signers(common: _Common, evidence: Evidence, cades: Cades) -> None:
+def _check_signers(common: StepRecord, evidence: Evidence, cades: Cades) -> None:
     """(3) The hub alone, or the actor and the hub: no more, no fewer, each known by certificate and unit."""
     parties = {Author.HUB: None, Author.SENDER: evidence.sender, Author.RECIPIENT: evidence.recipient}
     expected = parties[evidence.event.author]
@@ -215,7 +191,7 @@ def _check_signers(common: _Common, evidence: Evidence, cades: Cades) -> None:
     common.passed("signers", text(N_("those have signed whom {event} asks for"), event=evidence.event.wire))
 
 
-def _check_commitment(common: _Common, receipt: Receipt, evidence: Evidence, extra: Extra) -> Entry | None:
+def _check_commitment(common: StepRecord, receipt: Receipt, evidence: Evidence, extra: Extra) -> Entry | None:
     """(4) The entry re-hashes: nothing that the proof carries is believed before that."""
     try:
         entry = decode_entry(extra.entry)
@@ -234,7 +210,7 @@ def _check_commitment(common: _Common, receipt: Receipt, evidence: Evidence, ext
 
 
 def _check_ledger(
-    common: _Common, proof: TlogProof | None, extra: Extra | None, policy: bytes | Policy | None
+    common: StepRecord, proof: TlogProof | None, extra: Extra | None, policy: bytes | Policy | None
 ) -> VerifiedCheckpoint | None:
     """(5) Inclusion under a checkpoint that meets the policy, with no line that the policy does not know."""
     if proof is None or extra is None:
@@ -261,7 +237,7 @@ def _check_ledger(
     return verified
 
 
-def _check_time(common: _Common, evidence: Evidence, entry: Entry) -> None:
+def _check_time(common: StepRecord, evidence: Evidence, entry: Entry) -> None:
     """(6) An actor's claim lies near the hub's clock; what the hub states was stated just before."""
     detail = N_("stated for {claimed}, entered at {entered}")
     fields = {"claimed": format_time(evidence.event_time), "entered": format_time(entry.t)}
@@ -271,7 +247,7 @@ def _check_time(common: _Common, evidence: Evidence, entry: Entry) -> None:
         common.passed("entry-time", text(detail, **fields))
 
 
-def _read_lists(common: _Common, receipt: Receipt) -> list[RevocationList]:
+def _read_lists(common: StepRecord, receipt: Receipt) -> list[RevocationList]:
     lists = []
     for data in receipt.revocation:
         if data.kind != "crl":
@@ -286,7 +262,7 @@ def _read_lists(common: _Common, receipt: Receipt) -> list[RevocationList]:
 
 
 def _check_lists(
-    common: _Common, lists: Sequence[RevocationList], authorities: Iterable[x509.Certificate]
+    common: StepRecord, lists: Sequence[RevocationList], authorities: Iterable[x509.Certificate]
 ) -> None:
     """(7) Every list inside is signed by an authority at hand: one that is not could be anything."""
     for one in lists:
@@ -348,27 +324,22 @@ def _weaken(seal: SealReport, now_seal: SealReport) -> SealReport:
     )
 
 
-def _join(common: _Common, seal: SealReport) -> SealReport:
+def _join(common: StepRecord, seal: SealReport) -> SealReport:
     """A signature's report together with what holds for the whole file; the worse decides."""
     steps = (*common.steps, *seal.steps)
-    verdict = worst([common.verdict, seal.verdict], default=common.verdict)
-    if verdict is common.verdict and common.verdict is not seal.verdict:
-        return replace(
-            seal,
-            verdict=verdict,
-            indication=common.indication,
-            sub_indication=common.sub_indication,
-            steps=steps,
-        )
-    return replace(seal, steps=steps)
+    verdict, indication, sub_indication = common.outcome()
+    if worst([verdict, seal.verdict], default=verdict) is seal.verdict:
+        return replace(seal, steps=steps)
+    return replace(seal, verdict=verdict, indication=indication, sub_indication=sub_indication, steps=steps)
 
 
-def _unreadable(name: str, common: _Common) -> FileReport:
+def _unreadable(name: str, common: StepRecord) -> FileReport:
+    verdict, indication, sub_indication = common.outcome()
     seal = SealReport(
         format=FORMAT,
-        verdict=common.verdict,
-        indication=common.indication,
-        sub_indication=common.sub_indication,
+        verdict=verdict,
+        indication=indication,
+        sub_indication=sub_indication,
         signer="",
         time=None,
         time_source=None,

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.journey.stages import Accepted, Acted, Consignment, KeptDispatch, NewConsignment, Pending
 from exchange.protocol.dispatch import decode_dispatch
@@ -49,13 +50,7 @@ class SqlRecords:
 
     async def accepted(self, sender: UnitId, dispatch_id: str) -> tuple[Digest, Accepted] | None:
         async with self._database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(t.dispatch.c.digest, t.dispatch.c.evidence_id).where(
-                        t.dispatch.c.sender == sender, t.dispatch.c.dispatch_id == dispatch_id
-                    )
-                )
-            ).one_or_none()
+            row = await _dispatch_row(connection, sender, dispatch_id)
             if row is None:
                 return None
             consignments = await connection.execute(
@@ -88,25 +83,13 @@ class SqlRecords:
 
     async def dispatch(self, sender: UnitId, dispatch_id: str) -> KeptDispatch | None:
         async with self._database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(t.dispatch).where(
-                        t.dispatch.c.sender == sender, t.dispatch.c.dispatch_id == dispatch_id
-                    )
-                )
-            ).one_or_none()
+            row = await _dispatch_row(connection, sender, dispatch_id)
         return None if row is None else _kept(row)
 
     async def envelope(self, sender: UnitId, dispatch_id: str) -> tuple[bytes, bytes] | None:
         """The signed envelope, exactly as it came: ``dispatch.json`` and ``dispatch.p7s``."""
         async with self._database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(t.dispatch.c.envelope, t.dispatch.c.signature).where(
-                        t.dispatch.c.sender == sender, t.dispatch.c.dispatch_id == dispatch_id
-                    )
-                )
-            ).one_or_none()
+            row = await _dispatch_row(connection, sender, dispatch_id)
         return None if row is None else (row.envelope, row.signature)
 
     # -- consignments ----------------------------------------------------------------------------
@@ -240,13 +223,7 @@ class SqlRecords:
     async def dispatch_record(self, sender: UnitId, dispatch_id: str) -> DispatchRecord | None:
         """One dispatch with its consignments, for its sender."""
         async with self._database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(t.dispatch).where(
-                        t.dispatch.c.sender == sender, t.dispatch.c.dispatch_id == dispatch_id
-                    )
-                )
-            ).one_or_none()
+            row = await _dispatch_row(connection, sender, dispatch_id)
             if row is None:
                 return None
             consignments = await connection.execute(
@@ -423,6 +400,13 @@ class SqlRecords:
             fingerprint=Digest(row.fingerprint),
             usable=row.active and row.revoked_at is None,
         )
+
+
+async def _dispatch_row(connection: AsyncConnection, sender: UnitId, dispatch_id: str) -> SqlRow | None:
+    found = await connection.execute(
+        select(t.dispatch).where(t.dispatch.c.sender == sender, t.dispatch.c.dispatch_id == dispatch_id)
+    )
+    return found.one_or_none()
 
 
 def consignment_of(row: SqlRow) -> Consignment:

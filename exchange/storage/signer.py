@@ -80,11 +80,13 @@ class Journal:
 
     def append(self, state: SignerState) -> None:
         """Remember a state. Durable on return."""
-        with self._path.open("ab") as file:
-            before = file.tell()
+        # Without a buffer: closing one would write what is left of a record that was cut off before.
+        with self._path.open("ab", buffering=0) as file:
+            before = file.seek(0, os.SEEK_END)
+            record = memoryview(_frame(state))
             try:
-                file.write(_frame(state))
-                file.flush()
+                while record:
+                    record = record[file.write(record) :]
             except OSError:
                 # Half a record must not stand before a whole one.
                 os.truncate(self._path, before)
@@ -92,8 +94,10 @@ class Journal:
             try:
                 os.fdatasync(file.fileno())
             except OSError as error:
-                # After a failed flush the page cache says what the disk may not hold: whoever reads on
-                # believes in a record that a power cut will take away. The process ends and reads anew.
+                # After a failed flush the page cache says what the disk may not hold: whoever goes on
+                # believes in a record that a power cut will take away. Nothing was signed on it, so it
+                # is cut off again; the process ends, and reads anew when it has started.
+                os.truncate(self._path, before)
                 raise Broken(detail=f"the signer's journal cannot be flushed: {error}") from error
         self._roots[state.size] = state.root
         self._state = state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from exchange.ledger.errors import LeavesMissing, LedgerFork, LedgerRollback, St
 from exchange.ledger.merkle import Frontier, leaf_hash
 from exchange.ledger.note import NoteSigner, decode_note
 from exchange.ledger.signer import SignerState
+from exchange.protocol.errors import Broken
 from exchange.storage import signer as signer_module
 from exchange.storage.signer import EmbeddedSigner, Journal
 
@@ -61,11 +63,11 @@ def test_it_is_flushed_before_it_counts(path: Path, monkeypatch: pytest.MonkeyPa
     before = path.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken)
-        with pytest.raises(OSError, match="the disk"):
+        with pytest.raises(Broken, match="the disk"):
             journal.append(state(3))
     assert journal.state == SignerState(ORIGIN)
     assert path.read_bytes() == before
-    journal.append(state(3))
+    Journal(path).append(state(3))
     assert Journal(path).state == state(3)
 
 
@@ -173,7 +175,22 @@ async def test_what_cannot_be_remembered_is_not_signed(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", refused)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(Broken, match="no space"):
             await signer.sign(leaves=LEAVES[:5], size=5, root=state(5).root)
     assert (await signer.last()).size == 0
     await signer.sign(leaves=LEAVES[:5], size=5, root=state(5).root)
+
+
+def test_a_disk_that_takes_no_more_keeps_the_journal_as_it_was(path: Path) -> None:
+    journal = Journal(path)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append(state(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    journal.append(state(3))
+    assert Journal(path).state == state(3)
