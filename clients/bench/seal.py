@@ -20,7 +20,7 @@ def measure() -> list[Figure]:
     """Rates of one core."""
     return [
         *_figures("p256", Algorithm.ECDSA_P256_SHA256),
-        *_figures("rsa2048", Algorithm.RSA_SHA256),
+        *_figures("rsa3072", Algorithm.RSA_SHA256),
     ]
 
 

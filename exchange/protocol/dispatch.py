@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 
 from exchange.protocol import canonical
 from exchange.protocol.canonical import Json
@@ -149,6 +150,8 @@ def encode_dispatch(dispatch: Dispatch) -> bytes:
     return data
 
 
+# One submission is read at several steps; the same bytes give the same value. At most 32 MiB are held.
+@lru_cache(maxsize=64)
 def decode_dispatch(data: bytes) -> Dispatch:
     """Read ``dispatch.json``: every field known, present and of its form.
 

@@ -337,6 +337,8 @@ class Committer:
             _fail(batch, unavailable(error) if error is not None else Broken(detail="nothing was planned"))
             return None
         self._adopt(plan)
+        if any(isinstance(waiting.work, Rows) for waiting in plan.done):
+            self._records.directory.forget()
         for waiting in plan.done:
             _answer(waiting, None)
         if plan.written.entries:

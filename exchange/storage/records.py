@@ -27,6 +27,7 @@ from exchange.protocol.identifiers import (
 from exchange.protocol.states import READABLE, TRANSITIONS, VISIBLE, Aggregate, State, aggregate
 from exchange.storage import tables as t
 from exchange.storage.database import Database
+from exchange.storage.directory import HeldDirectory
 from exchange.storage.ledger import LedgerFiles
 from exchange.storage.views import Credential, DispatchRecord, EvidenceRecord, UnitRecord
 from pki.names import UnitId
@@ -41,6 +42,7 @@ class SqlRecords:
     def __init__(self, database: Database, files: LedgerFiles) -> None:
         self._database = database
         self._files = files
+        self.directory = HeldDirectory(database)
 
     async def schema(self) -> tuple[str | None, str | None]:
         """The revision of the database's schema, and the one this program needs."""
@@ -350,23 +352,7 @@ class SqlRecords:
 
     async def can_receive(self, units: Sequence[UnitId]) -> frozenset[UnitId]:
         """Known, active, with a seal certificate that is not revoked."""
-        able: set[UnitId] = set()
-        async with self._database.read() as connection:
-            # SQLite binds at most 32,766 values in a statement; other databases like short lists too.
-            for start in range(0, len(units), 500):
-                rows = await connection.execute(
-                    select(t.unit.c.unit)
-                    .distinct()
-                    .select_from(t.unit.join(t.credential))
-                    .where(
-                        t.unit.c.unit.in_(units[start : start + 500]),
-                        t.unit.c.active,
-                        t.credential.c.purpose == "seal",
-                        t.credential.c.revoked_at.is_(None),
-                    )
-                )
-                able.update(UnitId(row.unit) for row in rows)
-        return frozenset(able)
+        return (await self.directory.view()).able & frozenset(units)
 
     async def units(self, query: str | None) -> list[UnitRecord]:
         """Units of the directory by code; with a query those whose name or code holds it."""
@@ -383,23 +369,7 @@ class SqlRecords:
 
     async def credential(self, fingerprint: Digest) -> Credential | None:
         """Whose certificate it is, by its fingerprint."""
-        async with self._database.read() as connection:
-            row = (
-                await connection.execute(
-                    select(t.credential, t.unit.c.name, t.unit.c.active)
-                    .select_from(t.credential.join(t.unit))
-                    .where(t.credential.c.fingerprint == fingerprint)
-                )
-            ).one_or_none()
-        if row is None:
-            return None
-        return Credential(
-            unit=UnitId(row.unit),
-            name=row.name,
-            purpose=row.purpose,
-            fingerprint=Digest(row.fingerprint),
-            usable=row.active and row.revoked_at is None,
-        )
+        return (await self.directory.view()).credentials.get(fingerprint)
 
 
 async def _dispatch_row(connection: AsyncConnection, sender: UnitId, dispatch_id: str) -> SqlRow | None:
