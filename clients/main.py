@@ -258,6 +258,14 @@ for _place in (hubs, authority):
     )
 _add(
     authority,
+    "crl",
+    hub.revocation_lists,
+    _("Show the revocation lists; sign anew what is due."),
+    "pki crl --config hub.toml",
+    "pki crl --config hub.toml --root-secret-file /media/safe/root-secret",
+)
+_add(
+    authority,
     "list",
     hub.list_certificates,
     _("Show the certificates that were issued."),

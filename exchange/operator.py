@@ -31,11 +31,11 @@ from exchange.storage.contents import LocalContents, sync_folder
 from exchange.storage.database import Database
 from exchange.storage.signer import Journal
 from pki.asn1 import encode_certificate
-from pki.errors import Fault, RevocationRefused
+from pki.errors import Fault
 from pki.keys import Algorithm, Signer, SoftwareSigner, encode_public_key
 from pki.names import UnitId, parse_unit_id
 from pki.request import make_request
-from pki.revocation import RevocationReason
+from pki.revocation import RevocationList, RevocationReason
 from pki.storage.authority import Authority, AuthorityNames
 from pki.storage.keys import KeyFolder
 from pki.text import N_
@@ -239,22 +239,32 @@ def note_signer(origin: str, key: Signer) -> NoteSigner:
 
 
 def revoke(config: Path, unit: str, reason: str, *, now: datetime | None = None) -> int:
-    """Revoke every certificate of a unit; returns how many. A running hub refuses the unit within a second."""
+    """Revoke every certificate of a unit; returns how many. A running hub refuses the unit within a second.
+
+    Raises:
+        ValueError: no such reason.
+    """
     now = now or datetime.now(UTC)
     with open_authority(read_settings(config)) as authority:
         valid = [one for one in authority.list(unit=parse_unit_id(unit)) if one.revoked is None]
         for one in valid:
-            authority.revoke(one.certificate, _reason(reason), now=now)
+            authority.revoke(one.certificate, RevocationReason.named(reason), now=now)
     return len(valid)
 
 
-def _reason(word: str) -> RevocationReason:
-    """``key-compromise`` as the reason of RFC 5280 §5.3.1."""
-    try:
-        return RevocationReason[word.replace("-", "_").upper()]
-    except KeyError:
-        known = ", ".join(one.name.lower().replace("_", "-") for one in RevocationReason)
-        raise RevocationRefused(detail=f"{word} is not one of {known}") from None
+def revocation_lists(
+    config: Path, *, root_secret_file: Path | None = None, now: datetime | None = None
+) -> list[tuple[str, RevocationList]]:
+    """The current list of every authority by name, the root's first; what is due is signed anew.
+
+    The root's list is signed only with the root's secret, and its key in its place; a
+    running hub takes the new one within a second.
+    """
+    settings = read_settings(config)
+    secret = None if root_secret_file is None else root_secret_file.read_bytes().strip()
+    with Authority.open(settings.folder / "pki", read_secret(settings), root_secret=secret) as authority:
+        lists = authority.crls(now or datetime.now(UTC))
+        return list(zip(authority.list_urls(), lists, strict=True))
 
 
 def migrate(config: Path) -> None:

@@ -48,6 +48,19 @@ class RevocationReason(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
     AA_COMPROMISE = "aACompromise"
 
+    @classmethod
+    def named(cls, word: str) -> RevocationReason:
+        """The reason of this name, as the RFC spells it or as people type it: ``key-compromise``.
+
+        Raises:
+            ValueError: there is no such reason.
+        """
+        plain = word.replace("-", "").replace("_", "").lower()
+        for reason in cls:
+            if reason.value.lower() == plain:
+                return reason
+        raise ValueError(word)
+
 
 @dataclass(frozen=True, slots=True)
 class Revoked:

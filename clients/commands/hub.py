@@ -183,9 +183,11 @@ def revoke(
 ) -> int:
     from pki.revocation import RevocationReason
 
-    if reason not in tuple(RevocationReason):
+    try:
+        RevocationReason.named(reason)
+    except ValueError:
         detail = text(N_("choose one of {choices}"), choices=", ".join(RevocationReason))
-        raise OptionUnfit(option="--reason", detail=say(detail))
+        raise OptionUnfit(option="--reason", detail=say(detail)) from None
     with hub_extra():
         from exchange.operator import revoke as run
 
@@ -209,6 +211,42 @@ def migrate(config: ConfigOption = Path("hub.toml")) -> int:
 
         run(config)
     tell(text(N_("The database has the schema of this program.")))
+    return Exit.DONE
+
+
+def revocation_lists(
+    config: ConfigOption = Path("hub.toml"),
+    root_secret: Annotated[
+        Path | None,
+        typer.Option(
+            "--root-secret-file",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help=_("Secret of the root's key, brought back for a moment: its list is signed anew if due."),
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> int:
+    with hub_extra():
+        from exchange.operator import revocation_lists as run
+
+        found = run(config, root_secret_file=root_secret)
+    rows = [
+        {
+            "authority": name,
+            "number": one.number,
+            "this_update": one.this_update.isoformat(),
+            "next_update": one.next_update.isoformat(),
+            "revoked": len(one.entries),
+        }
+        for name, one in found
+    ]
+    if json:
+        show_json(rows)
+    else:
+        heads = [_("authority"), _("list number"), _("from"), _("until"), _("certificates revoked")]
+        show_table(heads, [list(row.values()) for row in rows])
     return Exit.DONE
 
 

@@ -241,6 +241,16 @@ def test_operator_and_unit_do_their_day_by_the_command_line(tmp_path: Path) -> N
         assert done.returncode == 0, done.stdout.decode()
         receipts = tmp_path / "11310000MB0000003" / "receipts"
         assert gongwen("verify", receipts, "--trust", trust).returncode == 0
+        # The unit is found to have lost its keys: beside the running hub, in either spelling of the reason.
+        lost = code("11310000MB0000002")
+        for word, status in (("lost", 2), ("key-compromise", 0)):
+            done = gongwen("hub", "revoke", lost, "--reason", word, "--config", folder / "hub.toml")
+            assert done.returncode == status, done.stderr.decode()
+        root = folder / "root-secret"
+        done = gongwen("pki", "crl", "--config", folder / "hub.toml", "--root-secret-file", root, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        revoked = {one["authority"]: one["revoked"] for one in json.loads(done.stdout)}
+        assert revoked == {"root": 0, "seals": 1, "evidence": 0, "tls": 1, "time": 0}
     finally:
         process.terminate()
         assert process.wait(20) == 0

@@ -47,6 +47,17 @@ def a_list(world: PkiWorld, *entries: Revoked, number: int = 7, point: str | Non
     )
 
 
+@pytest.mark.parametrize("word", ["keyCompromise", "key-compromise", "KEY_COMPROMISE", "keycompromise"])
+def test_reason_is_named_as_the_rfc_or_as_people_type(word: str) -> None:
+    assert RevocationReason.named(word) is RevocationReason.KEY_COMPROMISE
+
+
+@pytest.mark.parametrize("word", ["", "key compromise", "removeFromCRL", "lost"])
+def test_no_other_reason_is_guessed(word: str) -> None:
+    with pytest.raises(ValueError, match=f"^{word}$"):
+        RevocationReason.named(word)
+
+
 def test_list_is_read_back_as_it_was_made(world: PkiWorld) -> None:
     entries = [
         Revoked(new_serial(), NOW - timedelta(minutes=index), reason)
