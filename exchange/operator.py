@@ -27,7 +27,7 @@ from exchange.ledger.policy import LogLine, Policy, encode_policy
 from exchange.protocol.errors import ExchangeError
 from exchange.protocol.identifiers import digest_of, format_time
 from exchange.storage import tables
-from exchange.storage.contents import LocalContents, sync_folder
+from exchange.storage.contents import LocalContents
 from exchange.storage.database import Database
 from exchange.storage.signer import Journal
 from pki.asn1 import encode_certificate
@@ -37,6 +37,7 @@ from pki.names import UnitId, parse_unit_id
 from pki.request import make_request
 from pki.revocation import RevocationList, RevocationReason
 from pki.storage.authority import Authority, AuthorityNames
+from pki.storage.files import sync_folder, write_durably
 from pki.storage.keys import KeyFolder
 from pki.text import N_
 
@@ -127,13 +128,14 @@ def _build_hub(folder: Path, unit: UnitId, new: NewHub, *, now: datetime) -> Non
             server_names=new.server_names,
             now=now,
         )
-        _write(folder / "evidence.pem", issued.seal.public_bytes(Encoding.PEM))
-        _write(
+        write_durably(folder / "evidence.pem", issued.seal.public_bytes(Encoding.PEM), replace=False)
+        write_durably(
             folder / "server.pem",
             issued.tls.public_bytes(Encoding.PEM) + issued.tls_issuer.public_bytes(Encoding.PEM),
+            replace=False,
         )
         policy = encode_policy(Policy((LogLine(note_signer(ledger, ledger_key).verifier),)))
-        _write(folder / "ledger.policy", policy)
+        write_durably(folder / "ledger.policy", policy, replace=False)
         authority.write_trust(folder / "trust", now=now, ledger_policy=policy)
     LocalContents.create(folder / "contents")
     (folder / "signer").mkdir(mode=0o700)
@@ -182,16 +184,8 @@ def found_ledger(database: Database, ledger: str, now: datetime) -> None:
 
 def _new_secret(path: Path) -> bytes:
     secret = secrets.token_urlsafe(32).encode()
-    _write(path, secret + b"\n", mode=0o600)
+    write_durably(path, secret + b"\n", mode=0o600, replace=False)
     return secret
-
-
-def _write(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 # --- operator's acts ------------------------------------------------------------------------------
