@@ -232,17 +232,13 @@ def note_signer(origin: str, key: Signer) -> NoteSigner:
     return NoteSigner(origin, encode_public_key(key.public_key)[-32:], key.sign)
 
 
-def revoke(config: Path, unit: str, reason: str, *, now: datetime | None = None) -> int:
-    """Revoke every certificate of a unit; returns how many. A running hub refuses the unit within a second.
-
-    Raises:
-        ValueError: no such reason.
-    """
+def revoke(config: Path, unit: str, reason: RevocationReason, *, now: datetime | None = None) -> int:
+    """Revoke every certificate of a unit; returns how many. A running hub refuses the unit within a second."""
     now = now or datetime.now(UTC)
     with open_authority(read_settings(config)) as authority:
         valid = [one for one in authority.list(unit=parse_unit_id(unit)) if one.revoked is None]
         for one in valid:
-            authority.revoke(one.certificate, RevocationReason.named(reason), now=now)
+            authority.revoke(one.certificate, reason, now=now)
     return len(valid)
 
 

@@ -184,14 +184,14 @@ def revoke(
     from pki.revocation import RevocationReason
 
     try:
-        RevocationReason.named(reason)
+        why = RevocationReason.named(reason)
     except ValueError:
         detail = text(N_("choose one of {choices}"), choices=", ".join(RevocationReason))
         raise OptionUnfit(option="--reason", detail=say(detail)) from None
     with hub_extra():
         from exchange.operator import revoke as run
 
-        count = run(config, unit, reason)
+        count = run(config, unit, why)
     if json:
         show_json({"unit": unit, "revoked": count})
     else:

@@ -17,6 +17,7 @@ from exchange.operator import invite, revoke
 from exchange.protocol.api import ConsignmentView
 from exchange.protocol.events import Event
 from exchange.protocol.identifiers import digest_of
+from pki.revocation import RevocationReason
 from tests.end_to_end.hubs import TestHub, TestUnit, code, submit
 from tests.exchange.web.looking import check_problem, settled_outbox
 from tests.exchange.web.test_acts import RETURN, look, post, signed, statement
@@ -206,7 +207,7 @@ def test_outbox_by_state_is_complete(office: TestUnit, state: str) -> None:
 def test_revoked_unit_can_be_invited_again(hub: TestHub, office: TestUnit) -> None:
     """A unit whose keys were stolen comes back with new ones."""
     unit = hub.enrol("11310000MB0000066", "失而复得的单位")
-    revoke(hub.config, unit.unit, "key-compromise")
+    revoke(hub.config, unit.unit, RevocationReason.KEY_COMPROMISE)
     unit.home.path.rename(unit.home.path.with_name("stolen"))
     back = hub.enrol("11310000MB0000066", "失而复得的单位")
     try:

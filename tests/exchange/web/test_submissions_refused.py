@@ -464,7 +464,7 @@ def test_revoked_unit_is_out_at_once_even_on_an_open_connection(case: Case, doom
     pdf = doomed.sealed()
     envelope = doomed.envelope([pdf], [case.finance.unit])
     assert submit(doomed.door, envelope, doomed.sign(envelope), pdf).status_code == 201
-    assert revoke(case.hub.config, doomed.unit, "key-compromise") == 2
+    assert revoke(case.hub.config, doomed.unit, RevocationReason.KEY_COMPROMISE) == 2
     assert wait_for(lambda: doomed.door.get("/v1/whoami").status_code == 403)
     check_problem(doomed.door.get("/v1/whoami"), 403, "certificate-revoked")
     with doomed.http() as fresh:
