@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from exchange.ledger.checkpoint import Checkpoint, decode_checkpoint
 from exchange.ledger.errors import CheckpointMalformed, KeyMalformed, KeyUnsupported, SignatureInvalid
-from exchange.ledger.note import KeyId, Signature, check_ed25519, encode_vkey, key_id
+from exchange.ledger.note import Ed25519Key, KeyId, Signature, check_ed25519, encode_vkey, key_id
 
 COSIGNATURE_V1: Final = 0x04
 MLDSA44: Final = 0x06
@@ -95,26 +95,10 @@ def message_mldsa(name: str, checkpoint: Checkpoint, seconds: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class CosignatureVerifier:
-    """An Ed25519 witness key (type 0x04). The name is not signed, so one key belongs to one witness.
+class CosignatureVerifier(Ed25519Key):
+    """An Ed25519 witness key (type 0x04). The name is not signed, so one key belongs to one witness."""
 
-    Raises:
-        KeyMalformed: not 32 bytes, or the name cannot be a key's.
-    """
-
-    name: str
-    public_key: bytes
-    key_id: KeyId = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if len(self.public_key) != 32:
-            raise KeyMalformed(detail="an Ed25519 key has 32 bytes")
-        object.__setattr__(self, "key_id", key_id(self.name, COSIGNATURE_V1, self.public_key))
-
-    @property
-    def vkey(self) -> str:
-        """The text form of the key."""
-        return encode_vkey(self.key_id, COSIGNATURE_V1, self.public_key)
+    KIND = COSIGNATURE_V1
 
     def check(self, text: bytes, signature: bytes) -> None:
         """Check a cosignature over a checkpoint text.

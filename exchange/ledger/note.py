@@ -24,7 +24,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -159,12 +159,14 @@ def decode_vkey(text: str) -> tuple[KeyId, int, bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteVerifier:
-    """An Ed25519 key that signs the text itself (type 0x01): a log's key.
+class Ed25519Key:
+    """A named Ed25519 key; what kind of signatures it makes, its class says.
 
     Raises:
         KeyMalformed: not 32 bytes, or the name cannot be a key's.
     """
+
+    KIND: ClassVar[int]
 
     name: str
     public_key: bytes
@@ -173,12 +175,19 @@ class NoteVerifier:
     def __post_init__(self) -> None:
         if len(self.public_key) != 32:
             raise KeyMalformed(detail="an Ed25519 key has 32 bytes")
-        object.__setattr__(self, "key_id", key_id(self.name, ED25519, self.public_key))
+        object.__setattr__(self, "key_id", key_id(self.name, self.KIND, self.public_key))
 
     @property
     def vkey(self) -> str:
         """The text form of the key."""
-        return encode_vkey(self.key_id, ED25519, self.public_key)
+        return encode_vkey(self.key_id, self.KIND, self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteVerifier(Ed25519Key):
+    """An Ed25519 key that signs the text itself (type 0x01): a log's key."""
+
+    KIND = ED25519
 
     def check(self, text: bytes, signature: bytes) -> None:
         """Check a signature over a note's text.
