@@ -279,7 +279,7 @@ class Check:
 
 
 def doctor(config: Path) -> list[Check]:
-    """Look at everything a hub needs, without changing anything."""
+    """Look at everything a hub needs. Nothing changes but revocation lists that are due, which are signed anew."""
     settings = read_settings(config)
     checks = [Check("settings", True, "")]
 
